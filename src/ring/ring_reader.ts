@@ -80,7 +80,7 @@ export class RingReader extends RingMemory {
     if (!this.#due && !this.#blocked) this.#slice();
   }
 
-  /** Takes no more records. */
+  /** Stops taking records. */
   stop(): void {
     this.#stopped = true;
     this.#words.stayAwake();

@@ -131,7 +131,7 @@ function systemHardening({ user, needsLowPorts, deniedNetworks }: UnitParts): st
     'PrivateMounts=yes',
     '# No ProcSubset=pid: the boot id in /proc/sys tells locks of an earlier boot.',
     'ProtectProc=invisible',
-    // Capabilities in a user namespace of its own open no low ports.
+    // Capabilities in a user namespace of its own do not cover low ports.
     ...(needsLowPorts ? [] : ['PrivateUsers=yes']),
     'ProtectClock=yes',
     'ProtectControlGroups=yes',

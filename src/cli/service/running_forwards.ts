@@ -25,7 +25,7 @@ export interface PortRefusal {
 /** One forward of {@link RunningForwards}. */
 export interface HeldForward {
   readonly now: RunningForward;
-  /** Undefined while the forward is open, or the listener has not answered. */
+  /** Undefined while the forward is open, and until the listener has answered. */
   readonly refusal: PortRefusal | undefined;
   /** Stops accepting connections; open connections continue. @returns false when it was removed already */
   remove(): boolean;

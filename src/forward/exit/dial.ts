@@ -49,9 +49,8 @@ export interface DialerOptions {
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
   /**
-   * How long a dial may take, including the look-up, in milliseconds. It waits for its turn while others end within
-   * that time.
-   * Default: {@link DIAL_TIMEOUT_MS}.
+   * How long a dial may take, including the look-up, in milliseconds. It waits for its turn as long as others end
+   * within that time. Default: {@link DIAL_TIMEOUT_MS}.
    */
   readonly timeoutMs?: number;
   /**

@@ -255,7 +255,7 @@ class OpenQueue {
   #refusedAtMs({ sinceMs }: WaitingOpen): number {
     const tooLongMs = sinceMs + OPEN_WAIT_MS;
     if (!this.#isFull() && !this.#conditions.hasMemory()) return Math.min(tooLongMs, sinceMs + PLACE_WAIT_MS);
-    // While all places are taken, no stream has ended since the last place was.
+    // While all places are taken, no stream has ended since the last place was taken.
     return this.#isFull()
       ? Math.min(tooLongMs, Math.max(sinceMs, this.#fullSinceMs) + PLACE_WAIT_MS)
       : tooLongMs;

@@ -77,7 +77,7 @@ export class Rival {
   #giveWayUntilMs = Number.NEGATIVE_INFINITY;
   #stubbornUntilMs = Number.NEGATIVE_INFINITY;
 
-  /** Forgets everything: the path may be another one. */
+  /** Forgets everything: the path may have changed. */
   reset(): void {
     this.#levelMs = 0;
     this.#pressure = 0;
