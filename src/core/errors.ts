@@ -127,7 +127,7 @@ export function errnoOf(error: unknown): string | undefined {
 
 /**
  * Turns what an event listener throws into an uncaught exception, as for a socket. Thrown into the caller, it would
- * harm what else the caller has to do.
+ * interrupt the caller's other work.
  */
 export function isolated(action: () => unknown): void {
   try {

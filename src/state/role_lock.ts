@@ -134,7 +134,7 @@ function heldLock(file: string, mark: ProcessMark, closeBeacon: (() => void) | u
       released = true;
       const text = lockText('free', mark);
       try {
-        // Whatever has this name by now: writing to a named pipe would wait for a reader.
+        // Something else may have this name by now: writing to a named pipe would wait for a reader.
         await rm(`${file}.free`, { force: true });
         await writeFile(`${file}.free`, text, { flag: 'wx', mode: 0o600 });
         await rename(`${file}.free`, file);

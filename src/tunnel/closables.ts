@@ -1,11 +1,11 @@
 import { onAbort } from '../core/aborting.js';
 
-/** A set of open things. Each is closed by its own function, by its signal, or together with all others. */
+/** A set of open resources. Each is closed by its own function, by its signal, or together with all others. */
 export class Closables<Thing extends { close(): void }> {
-  /** Each thing, with the function that stops listening to its signal. */
+  /** Each resource, with the function that stops listening to its signal. */
   readonly #open = new Map<Thing, () => void>();
 
-  /** Adds an open thing. @param signal closes it when aborted @returns a function that closes it */
+  /** Adds an open resource. @param signal closes it when aborted @returns a function that closes it */
   add(thing: Thing, signal: AbortSignal | undefined): () => void {
     const close = (): void => {
       forget();
@@ -17,7 +17,7 @@ export class Closables<Thing extends { close(): void }> {
     return close;
   }
 
-  /** Iterates over the open things, oldest first. */
+  /** Iterates over the open resources, oldest first. */
   [Symbol.iterator](): IterableIterator<Thing> {
     return this.#open.keys();
   }

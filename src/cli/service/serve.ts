@@ -63,7 +63,7 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly metrics?: HostPort | undefined;
   /** SIGHUP stops the command even without a terminal, since it belongs to another program. Default false. */
   readonly endsOnHangUp?: boolean;
-  /** The command runs a program: stopping it before that is a failure. Default false. */
+  /** The command runs a program: being stopped before it starts is a failure. Default false. */
   readonly runsProgram?: boolean;
 }
 

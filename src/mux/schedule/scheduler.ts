@@ -11,7 +11,7 @@ export interface Source {
   /** Sends one frame of data. @returns its length in bytes; 0 when the sink has no room */
   sendData(urgent: boolean): number;
   readonly hasData: boolean;
-  /** True when the source has sent little data lately, so that it may overtake bulk. */
+  /** True when the source has little data and has sent little lately, so that it may overtake bulk. */
   readonly isInteractive: boolean;
 }
 

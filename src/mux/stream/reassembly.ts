@@ -14,7 +14,7 @@ export const MAX_CHUNKS = 16;
 const COPY_BELOW = 1 / MAX_CHUNKS;
 /** Memory of one separate piece in the table of {@link Intervals}, in bytes. */
 const PIECE_BYTES = 16;
-/** As many pieces belong to a stream's own memory; further ones are counted. */
+/** This many pieces belong to a stream's own memory; further ones are counted. */
 const FREE_PIECES = 64;
 
 interface Block {
