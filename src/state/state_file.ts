@@ -33,10 +33,10 @@ export interface RegularFileOptions {
 }
 
 /**
- * Reads the text of a file in a state folder. Refuses a file of another user, and whatever is not a file: a named pipe
- * would never answer, and opening a device may act on it.
+ * Reads the text of a file in a state folder. Refuses a file of another user, and anything that is not a file: a named
+ * pipe would never answer, and opening a device may act on it.
  *
- * @returns undefined when there is nothing of this name
+ * @returns undefined when nothing has this name
  * @throws {TunnelError} ERR_STATE_INVALID; or the system's error
  */
 export async function readRegularFile(

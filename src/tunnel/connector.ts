@@ -67,7 +67,7 @@ export class Connector extends Tunnel {
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
   readonly #forwards = new Closables<Forward>();
-  /** What listens for each of them. */
+  /** The entry that listens for each forward. */
   readonly #entries = new Set<AnyForward>();
   readonly #flows = new Set<UdpFlow>();
   readonly #reverses: ReverseForwards;

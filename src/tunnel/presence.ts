@@ -5,7 +5,7 @@ import type { Path } from '../core/tox_network.js';
 /** Where a node, a listener or a connector is in its life: `connecting` until it is online for the first time. */
 export type State = 'connecting' | 'online' | 'offline' | 'closing' | 'closed';
 
-/** The events of a node, a listener and a connector. Each comes once for each change. */
+/** The events of a node, a listener and a connector. Each is emitted once for each change. */
 export interface PresenceEvents {
   /** It is online, for the first time or again. */
   online: [info: { readonly path: Path }];

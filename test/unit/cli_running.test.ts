@@ -398,7 +398,7 @@ describe('a running connector', () => {
     const other = await second.start(/Forwarding/, TICKET, '-L', '23:localhost:23');
     const { code, asker } = await ask('forward', 'list');
     assert.equal(code, 2);
-    assert.match(asker.stderr.text, /several connectors run: 4711, 4712; choose one with --pid/);
+    assert.match(asker.stderr.text, /several connectors are running: 4711, 4712; choose one with --pid/);
     assert.equal((await ask('forward', 'list', '--pid', '4712')).asker.stdout.text, '-L 23:localhost:23\n');
     second.signal();
     await other.ended;

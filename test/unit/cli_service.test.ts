@@ -249,7 +249,7 @@ describe('service install', () => {
     assert.match(readFileSync(file, 'utf8'), /--expose 22/);
     writeFileSync(file, 'precious');
     assert.equal(await bench.run('service', 'install', '--', '--expose', '22'), 2);
-    assert.match(bench.stderr.text, /exists and is not from tox-wasm-tunnel; nothing was changed/);
+    assert.match(bench.stderr.text, /exists and was not written by tox-wasm-tunnel; nothing was changed/);
     assert.equal(readFileSync(file, 'utf8'), 'precious');
   });
 

@@ -266,7 +266,7 @@ async function partsOf(
   if (scope === 'user') return { ...parts, credentials: new Map(), user: undefined };
   if (hasSocketPath(flags['local']))
     notes.push(
-      'The unit must be allowed to write to the folder of the socket of -L: add ReadWritePaths= for it.',
+      'The unit must be allowed to write to the folder that holds the -L socket: add ReadWritePaths= for that folder.',
     );
   return {
     ...parts,
@@ -339,7 +339,7 @@ async function writeUnit(folder: string, name: string, unit: string, pid: number
     });
     if (old !== undefined && !old.startsWith(UNIT_MARK))
       throw usage(
-        `${file} exists and is not from ${PROGRAM}; nothing was changed, choose another name with --name`,
+        `${file} exists and was not written by ${PROGRAM}; nothing was changed, choose another name with --name`,
       );
     // Write through a symbolic link instead of replacing it.
     const place = old === undefined ? file : await realpath(file);

@@ -130,7 +130,7 @@ const NO_TARGET = 'none';
 export function exposedBy(expose: readonly string[] | undefined): readonly string[] | undefined {
   if (expose?.includes(NO_TARGET) !== true) return expose;
   if (expose.some((text) => text !== NO_TARGET))
-    throw usage('--expose none cannot be combined with other --expose options; keep one kind');
+    throw usage('--expose none cannot be combined with other --expose options; keep one or the other');
   return [];
 }
 

@@ -160,7 +160,7 @@ export class Reporter {
     }
   }
 
-  /** Its level follows {@link setVerbosity}. */
+  /** A logger whose level follows {@link setVerbosity}. */
   get logger(): Logger {
     const levelNow = (): LogLevel => LOG_LEVELS[this.#verbosity.verbose] ?? 'trace';
     return {

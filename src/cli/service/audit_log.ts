@@ -263,7 +263,7 @@ async function openOwn(file: string): Promise<FileHandle> {
   const isLink = link?.isSymbolicLink() === true;
   if (isLink && !isTrustedOwner(link.uid))
     throw unopened(file, `it is a link that another user has made (uid ${link.uid}); name another file`);
-  // A named pipe without a reader would block otherwise. Another user may have replaced what was checked by a link.
+  // A named pipe without a reader would block otherwise. Another user may have put a link in place of what was checked.
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | NO_WAITING;
   const handle = await open(file, isLink ? flags : flags | NO_LINK, 0o600);
   const stats = await handle.stat();

@@ -67,9 +67,9 @@ export interface SessionOptions {
   readonly memory?: ByteBudget;
   /** Whether the ends have agreed on GIVE_BACK frames. Default: no. */
   readonly givesBack?: boolean;
-  /** Silence after which the session sends a PING, in milliseconds. Default 10 000. */
+  /** Silence after which the session sends a PING, in milliseconds. Default 10,000. */
   readonly keepAliveMs?: number;
-  /** Silence after which the peer counts as dead, in milliseconds. Default 30 000. */
+  /** Silence after which the peer counts as dead, in milliseconds. Default 30,000. */
   readonly deadlineMs?: number;
 }
 

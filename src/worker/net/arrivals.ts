@@ -140,7 +140,7 @@ export class Arrivals {
     this.#strangersFirst = STRANGERS_FIRST;
   }
 
-  /** Returns the next datagram. The time until the next call is what this one has cost. */
+  /** Returns the next datagram. The time until the next call counts as its cost. */
   shift(): Datagram | undefined {
     this.#charge();
     const isFriends = this.#strangersFirst === 0 || this.#strangers === 0 || this.#usedUp;

@@ -17,7 +17,7 @@ const PRESSURE_MS = 1_500;
  * seconds.
  */
 const PRESSED = 0.35;
-/** Then we give way for this long, in ms. Other channels of our kind do the same, and the queue is gone. */
+/** Then we give way for this long, in ms. Other channels of our kind do the same, and the queue drains. */
 const GIVE_WAY_MS = 1_000;
 /** If the queue is full again this soon, in ms, the rival does not give way (BBR, version 1). */
 const SOON_MS = 3_000;

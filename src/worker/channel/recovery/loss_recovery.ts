@@ -24,8 +24,8 @@ const TIMEOUT_PROBES = 3;
 const LATE_ROUND_TRIPS = 2;
 
 /**
- * Tracks the packets in flight and learns from acknowledgements which arrived and which are lost (RFC 9002).
- * Tells {@link OutgoingBundles} what to retransmit, and {@link Bbr} how the path behaves.
+ * Tracks the packets in flight, and finds out from acknowledgements which of them arrived and which are lost (RFC
+ * 9002). Tells {@link OutgoingBundles} what to retransmit, and {@link Bbr} how the path behaves.
  */
 export class LossRecovery {
   readonly sent = new SentPackets();
