@@ -40,7 +40,7 @@ export const NameSchema = v.pipe(
   }),
 );
 
-/** A list of texts that `parse` accepts. */
+/** A list of strings that `parse` accepts. */
 const rulesRead = (parse: (text: string) => unknown) =>
   v.pipe(
     v.array(

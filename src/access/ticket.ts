@@ -200,7 +200,7 @@ function base32Digit(character: string): string | undefined {
   return digit.length === 1 && BASE32_DIGITS.includes(digit) ? digit : undefined;
 }
 
-/** Decodes a text of digits. @returns undefined when the bits that fill up the last digit are not zero */
+/** Decodes a string of digits. @returns undefined when the bits that fill up the last digit are not zero */
 function fromBase32(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(Math.floor((text.length * BITS_A_DIGIT) / 8));
   let held = 0;

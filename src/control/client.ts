@@ -12,7 +12,7 @@ import { Lines, MAX_ANSWER_BYTES, parseAnswer, questionLine } from './protocol.j
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
-/** System errors which mean that no process listens at the door. */
+/** System errors that mean that no process listens at the door. */
 const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'ECONNRESET', 'EPIPE']);
 
 /**

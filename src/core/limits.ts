@@ -79,7 +79,7 @@ export const MAX_UDP_QUEUE_BYTES = 256 * 1024;
 
 /**
  * Connections that the system may hold for us until we accept them, up to its own limit (net.core.somaxconn). Node's
- * 511 are too few for a crowd that comes while the process is busy: the system then resets some.
+ * default of 511 is too few for a crowd that arrives while the process is busy: the system then resets some.
  */
 export const ACCEPT_BACKLOG = 4096;
 

@@ -19,7 +19,7 @@ const NUMBERED = /^[a-z]+\d{1,4}$/i;
 /** The whole of a long ticket, or a long beginning of one. */
 const LONG_TICKET = /twt\d[0-9a-hjkmnp-tv-z]{8,}/gi;
 
-/** Guesses whether a text without blanks and punctuation is a ticket, a Tox ID or part of one. */
+/** Guesses whether a string without blanks and punctuation is a ticket, a Tox ID or part of one. */
 export function looksLikeTicket(text: string): boolean {
   if (!TICKET_RUN.test(text) || !/[a-z]/i.test(text)) return false;
   const digits = text.replaceAll(/\D/g, '').length;

@@ -59,7 +59,7 @@ export interface BootstrapAddress {
   readonly key: Uint8Array;
 }
 
-/** Whether a text has the form of a public key: 64 hexadecimal digits. */
+/** Whether a string has the form of a public key: 64 hexadecimal digits. */
 export function isPublicKey(text: string): boolean {
   return /^[0-9a-f]{64}$/i.test(text);
 }

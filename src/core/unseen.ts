@@ -12,7 +12,7 @@
  */
 export const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
 
-/** U+FEFF, which some editors, most of them on Windows, write at the start of a text. */
+/** U+FEFF, which some editors, most of them on Windows, write at the start of a file. */
 const MARK = '\ufeff';
 /** The same in UTF-8. */
 const MARK_BYTES = Uint8Array.of(0xef, 0xbb, 0xbf);

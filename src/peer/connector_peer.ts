@@ -56,7 +56,7 @@ const PASSING: ReadonlySet<Reason> = new Set<Reason>([
   'timeout',
 ]);
 
-/** A connector's ticket, between these two ends. */
+/** Makes and checks the proofs of a connector's ticket, for these two ends. */
 export class TicketProver {
   readonly #secret: Uint8Array;
   readonly #keys: Keys;

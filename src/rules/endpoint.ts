@@ -42,7 +42,7 @@ export function targetOf(endpoint: Endpoint): TcpTarget | PathTarget {
 /** Prefix of a named pipe, which Windows reads in any case. The pipe's name follows. */
 const PIPE_PREFIX = '\\\\.\\pipe\\';
 
-/** Whether a text means a UNIX socket or a named pipe, valid or not. No host and no port starts like that. */
+/** Whether a string means a UNIX socket or a named pipe, valid or not. No host and no port starts like that. */
 export function looksLikePath(text: string): boolean {
   return /^[/\\.]/.test(text);
 }

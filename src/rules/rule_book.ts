@@ -221,7 +221,7 @@ export class RuleBook extends NamedRules<Rule> {
     return wasThere;
   }
 
-  /** Returns the rules that open a part of what `removed` opened, to the same peers. */
+  /** Returns the rules that open part of what `removed` opened, to the same peers. */
   stillOpening(removed: Rule): Rule[] {
     return this.list().filter((rule) => rule.name === removed.name && overlap(rule, removed));
   }
@@ -294,7 +294,7 @@ export class ReverseBook extends NamedRules<ReverseRule> {
     };
   }
 
-  /** Returns the rules that let the same peers open a part of the ports of `removed`. */
+  /** Returns the rules that let the same peers open some of the ports of `removed`. */
   stillOpening(removed: ReverseRule): ReverseRule[] {
     return this.list().filter((rule) => rule.name === removed.name && overlapReverse(rule, removed));
   }

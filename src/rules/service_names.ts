@@ -61,7 +61,7 @@ export function serviceOfPort(port: number): string | undefined {
   return undefined;
 }
 
-/** Replaces each service name among the words of a text by its usual port. */
+/** Replaces each service name among the words of a string by its usual port. */
 export function withPortNumbers(text: string): string {
   return text.replaceAll(/[a-z][a-z0-9.-]*/gi, (word) => String(portOfService(word) ?? word));
 }
@@ -70,8 +70,8 @@ export function withPortNumbers(text: string): string {
 const URL_IN_TEXT = /([a-z][a-z0-9+.-]*):\/\/(\[[^\]]*\]|[^/:\s]*)(?::(\d+))?(?:\/\S*)?$/i;
 
 /**
- * Puts `HOST:PORT` in place of a URL at the end of a text: `http://localhost:3000/x` becomes `localhost:3000`. Returns
- * undefined when there is no URL, or its port is unknown.
+ * Puts `HOST:PORT` in place of a URL at the end of a string: `http://localhost:3000/x` becomes `localhost:3000`.
+ * Returns undefined when there is no URL, or its port is unknown.
  */
 export function withoutUrl(text: string): string | undefined {
   const [whole, scheme = '', host = '', written] = URL_IN_TEXT.exec(text) ?? [];

@@ -5,7 +5,7 @@ import { withoutTickets } from '../core/secret_text.js';
 import { readSocketPath } from './endpoint.js';
 import { portOfService, withoutUrl, withPortNumbers } from './service_names.js';
 
-/** One part of a text, and its position there. */
+/** One part of a string, and its position there. */
 export interface Part {
   readonly text: string;
   readonly at: number;
@@ -18,7 +18,7 @@ const SHOWN_CHARS = 60;
 
 const MAX_PORT = 0xffff;
 
-/** What is wrong with a text of too many parts; the usual cause is an IPv6 address without brackets. */
+/** What is wrong with a string of too many parts; the usual cause is an IPv6 address without brackets. */
 export const TOO_MANY_PARTS = 'too many parts between colons: put an IPv6 address in brackets';
 
 /**

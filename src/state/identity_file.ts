@@ -290,7 +290,7 @@ export function parseStateFile(text: string, role: Role): StateFile {
 }
 
 /**
- * Reads a decrypted text.
+ * Reads the decrypted text.
  *
  * @throws {StateFault} like {@link parseStateFile}
  */
@@ -313,7 +313,7 @@ export function sealedText(role: Role, sealed: Sealed): string {
   return fileText(role, { encrypted: sealed });
 }
 
-/** Keeps a text that was sealed for one role from being opened for another. */
+/** Keeps text that was sealed for one role from being opened for another. */
 export function sealLabel(role: Role): string {
   return `${KIND}/${role}`;
 }

@@ -126,7 +126,7 @@ export type NamesFile =
 const KIND = 'tox-wasm-tunnel names';
 const VERSION = 1;
 
-/** Keeps a text that was sealed as names from being opened as an identity. */
+/** Keeps text that was sealed as names from being opened as an identity. */
 export const NAMES_SEAL_LABEL = KIND;
 
 const NamesSchema = v.object({
@@ -147,7 +147,7 @@ export function parseNamesFile(text: string): NamesFile {
   return { kind: 'plain', names: namesIn(json) };
 }
 
-/** Reads a decrypted text. @throws {StateFault} like {@link parseNamesFile} */
+/** Reads the decrypted text. @throws {StateFault} like {@link parseNamesFile} */
 export function parseOpenedNames(text: string): Names {
   return namesIn(parseJson(text));
 }

@@ -92,7 +92,7 @@ export async function sealKeyOf(passphrase: Uint8Array, parameters: KeyParameter
   return { parameters: { kdf, memoryKiB, passes, lanes, salt }, bytes };
 }
 
-/** Encrypts a text with a fresh nonce. @param label says what the text is; {@link unseal} needs the same label */
+/** Encrypts text with a fresh nonce. @param label says what the text is; {@link unseal} needs the same label */
 export async function seal(key: SealKey, text: string, label: string): Promise<Sealed> {
   const sodium = await readySodium();
   const nonce = randomBytes(NONCE_BYTES);
@@ -111,7 +111,7 @@ export async function seal(key: SealKey, text: string, label: string): Promise<S
   };
 }
 
-/** Decrypts a text. @returns undefined when the key or the label is wrong, or anything in `sealed` was changed */
+/** Decrypts the text. @returns undefined when the key or the label is wrong, or anything in `sealed` was changed */
 export async function unseal(key: SealKey, sealed: Sealed, label: string): Promise<string | undefined> {
   const sodium = await readySodium();
   try {

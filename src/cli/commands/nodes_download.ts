@@ -6,7 +6,7 @@ const MAX_REDIRECTS = 3;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Downloads a text over https, or over http from the loopback of this machine.
+ * Downloads text over https, or over http from the loopback of this machine.
  *
  * @param maxBytes longer texts are rejected
  * @throws {TunnelError} ERR_USAGE for a URL that is not allowed, ERR_NODES_UPDATE for any other failure

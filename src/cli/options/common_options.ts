@@ -123,7 +123,7 @@ export const sockets = (): Option[] => [
   ...binding(),
 ];
 
-/** Not `<FILE>`: `-` is none, and a service writes to it instead of reading it. */
+/** Not `<FILE>`: `-` is not a file, and a service writes to the file instead of reading it. */
 const auditLog = (): Option[] =>
   group('General', [
     new Option(

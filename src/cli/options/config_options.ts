@@ -7,7 +7,7 @@ export const ALL = 'all';
 /** Commands that run with a state folder, into which other commands look. */
 export type StateOwner = 'listen' | 'connect';
 
-/** The JSON form of an option's value: a boolean, a text, a list of texts, or a count. */
+/** The JSON form of an option's value: a boolean, a string, a list of strings, or a count. */
 export type ConfigKind = 'flag' | 'text' | 'list' | 'count';
 
 /** One key of a section. */

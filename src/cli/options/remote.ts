@@ -46,7 +46,7 @@ export interface Remote {
   readonly name?: string;
 }
 
-/** Other sources of a ticket than the command line. */
+/** Sources of a ticket other than the command line. */
 export interface RemoteFlags {
   readonly ticketFile?: string;
   /** The folder of the names file. Default: that of the platform. */

@@ -283,7 +283,7 @@ class Deadline {
   readonly #stopListening: () => void;
   #timedOut = false;
 
-  /** @param goesOn asked when the time is up: true starts it again */
+  /** @param goesOn called when the time is up; returning true starts the time again */
   constructor(
     timers: Timers,
     timeoutMs: number,

@@ -51,7 +51,7 @@ export class UdpFlow extends EventEmitter<UdpFlowEvents> {
   /**
    * Sends a datagram. The bytes may be reused at once.
    *
-   * @param datagram 1 to 65,507 bytes, or a text, which is sent in UTF-8
+   * @param datagram 1 to 65,507 bytes, or a string, which is sent as UTF-8
    * @throws {TunnelError} ERR_ARGUMENT_INVALID for a wrong type or length, ERR_CLOSED
    */
   send(datagram: Uint8Array | string): void {

@@ -57,7 +57,7 @@ const UDP = 5;
 
 const encoder = new TextEncoder();
 
-/** Tells whether a text can be the host in OPEN. It need not exist; the end that dials it finds out. */
+/** Tells whether a string can be the host in OPEN. It need not exist; the end that dials it finds out. */
 export function isHost(host: string): boolean {
   // No name has blanks or control characters, and they would end up in logs. The type is checked too, because
   // JavaScript programs may pass anything, and RegExp would read undefined as a word.

@@ -18,7 +18,7 @@ const SHARE_NEXT_TO_FRIENDS = 0.08;
 const SHARE_ALONE = 0.5;
 const FRIENDS_SILENT_MS = 500;
 
-/** What may be saved up: more than a turn of the pump every 50 ms needs. */
+/** Maximum that may be saved up: more than a turn of the pump every 50 ms needs. */
 const MAX_SAVED_MS = 10;
 
 /** After the time is used up, this much is saved before the next datagram: turns have a cost of their own. */
