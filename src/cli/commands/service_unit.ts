@@ -69,7 +69,7 @@ export function systemdUnit(parts: UnitParts): string {
     `MemoryMax=${MEMORY_LIMIT}`,
     ...(parts.auditsToJournal
       ? [
-          '# The audit goes to the journal, which drops messages at a high rate otherwise.',
+          '# The audit goes to the journal, which otherwise drops messages that arrive at a high rate.',
           'LogRateLimitIntervalSec=0',
         ]
       : []),

@@ -20,7 +20,7 @@ export type RaceResult =
 
 /**
  * Connects to one of several addresses of the same target, and takes the first that connects (RFC 8305,
- * section 5). Tries the next address when one fails, or in parallel when it takes long. Destroys the sockets
+ * section 5). Tries the next address when one fails, or in parallel when it is slow. Destroys the sockets
  * that lose.
  *
  * @param signal stops the race

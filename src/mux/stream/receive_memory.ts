@@ -21,14 +21,15 @@ export function blockBytesOf(windowBytes: number): number {
 }
 
 /**
- * The most memory that a stream with this first window needs. Its window may begin and end inside a block, which is
- * less than two blocks more than the window; and short chunks that the consumer holds are copies, up to another block.
+ * The most memory that a stream with this first window needs. Its window may begin and end inside a block, so the
+ * blocks take up to two blocks more than the window. Short chunks that the consumer holds are copies, up to another
+ * block.
  */
 function costOf(windowBytes: number): number {
   return windowBytes + BLOCKS_BESIDE_WINDOW * blockBytesOf(windowBytes);
 }
 
-/** Memory that every open stream is sure to have: its least window, its blocks and its objects. 32 KiB. */
+/** Memory that every open stream is guaranteed: its least window, its blocks and its objects. 32 KiB. */
 export const STREAM_BYTES = costOf(LEAST_WINDOW_BYTES) + OBJECTS_BYTES;
 
 /** The memory of a stream, from {@link ReceiveMemory.reserve}. */

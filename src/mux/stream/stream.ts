@@ -325,7 +325,7 @@ export class Stream implements MuxStream, Source {
   }
 
   /**
-   * After our RESET, the only frames that matter are those which show that the peer needs no RESET, or needs
+   * After our RESET, the only frames that matter are those that show that the peer needs no RESET, or needs
    * another one.
    */
   #receiveClosed(type: number): void {
