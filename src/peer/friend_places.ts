@@ -168,7 +168,7 @@ export class FriendPlaces {
     await this.#places.get(friend)?.peer.handshake(packet);
   }
 
-  /** Returns a function that tells whether all that was written so far is on its way to the friends that are there. */
+  /** Returns a function that tells whether all that was written so far is on its way to the friends that are online. */
   sendMark(): () => boolean {
     const marks = [...this.#places.values()].map(({ peer }) => peer.sendMark());
     return () => marks.every((isSent) => isSent());

@@ -60,7 +60,7 @@ const MEMORY_RATIO_TO_FREE = 3;
 const DRAIN_POLL_MS = 10;
 /** How long a closing session waits for its last frames to arrive. */
 const DRAIN_TIMEOUT_MS = 1_000;
-/** How long a closing session waits for each answer of its worker, which may hang. */
+/** How long a closing session waits for each answer from its worker, which may hang. */
 const ANSWER_TIMEOUT_MS = 3_000;
 /** How long a channel outlives the peer's BYE, because the peer waits for its acknowledgement. */
 const LINGER_MS = 250;

@@ -83,7 +83,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   #tellLeft: () => void = () => {};
   /** Aborted when nothing more is to be delivered. */
   readonly #cutting = new AbortController();
-  /** The open streams of this program, and whether the peer of each is there. */
+  /** The open streams of this program, and whether the peer of each is online. */
   readonly #streams = new Map<TunnelStream, () => boolean>();
 
   /** @param name for errors, such as `listener` */
@@ -222,7 +222,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     isolated(() => this.emit('error', error));
   }
 
-  /** Returns a function that tells whether all that was written so far is on its way to the peers that are there. */
+  /** Returns a function that tells whether all that was written so far is on its way to the peers that are online. */
   protected abstract sendMark(): () => boolean;
 
   /** Sends BYE to all peers and closes what belongs to them. @param deadline undefined to wait for a moment only */
@@ -248,7 +248,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /**
    * Remembers a stream until it closes, to deliver what was written to it.
    *
-   * @param isReachable tells whether its peer is there
+   * @param isReachable tells whether its peer is online
    */
   protected follow(stream: TunnelStream, isReachable: () => boolean): void {
     this.#streams.set(stream, isReachable);
@@ -293,7 +293,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.emit('peer', { status: 'online', path, code: 301, publicKey, roundTripMs });
   }
 
-  /** Waits until the peers that are there have received what was written so far, as far as the deadline allows. */
+  /** Waits until the peers that are online have received what was written so far, as far as the deadline allows. */
   async #drain(deadline: CloseDeadline): Promise<void> {
     this.stopAccepting();
     const streams = [...this.#streams].map(([stream, isReachable]) => handedOver(stream, isReachable));

@@ -203,7 +203,7 @@ describe('control sockets of connectors', () => {
       assert.ok(readdirSync(folder).includes(socketName(pid)));
       await assert.rejects(
         callDoor({ folder, door: pid }, 'double'),
-        failsWith('ERR_CONTROL', new RegExp(`no connector ${pid} runs`)),
+        failsWith('ERR_CONTROL', new RegExp(`no connector ${pid} is running`)),
       );
       await look(folder);
       assert.ok(!readdirSync(folder).includes(socketName(pid)));

@@ -307,7 +307,7 @@ describe('a running connector', () => {
       [['rm', '-L', '2222:localhost:23'], 2, /there is no forward -L 2222:localhost:23/],
       [['rm', '-D', '2222'], 2, /there is no forward -D 2222/],
       [['add', '-L', '2223:localhost:22'], 1, /2222 is in use/],
-      [['list', '--pid', '12'], 2, /no connector 12 runs.*running: 4711/],
+      [['list', '--pid', '12'], 2, /no connector 12 is running.*running: 4711/],
     ] as const) {
       const { code, asker } = await ask('forward', ...args);
       assert.equal(code, exit);

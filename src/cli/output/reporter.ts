@@ -102,7 +102,7 @@ export class Reporter {
     this.#repeats.flush();
   }
 
-  /** True when {@link status} shows: a person watches a terminal. */
+  /** True when {@link status} is visible: a person watches a terminal. */
   get isLive(): boolean {
     return this.#live !== undefined && !this.#verbosity.quiet;
   }

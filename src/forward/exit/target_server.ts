@@ -23,7 +23,7 @@ const OPENERS_IDLE_TIMES = 2;
 type LogFields = Readonly<Record<string, unknown>>;
 
 export interface TargetServerOptions extends Omit<DialerOptions, 'resolve'> {
-  /** Default: the system's look-ups, in turns with those of other peers. */
+  /** Default: the system's look-ups, taking turns with those of other peers. */
   readonly resolve?: Resolve;
   /** The peer's name in the log. */
   readonly peer: string;
