@@ -9,8 +9,8 @@ const RETRY_MS = 5_000;
 /** When to report for the first time that joining is taking long. It normally takes 1 to 5 s. */
 const FIRST_REPORT_MS = 10_000;
 /**
- * The same after the node was in the network. In a small network toxcore reports itself disconnected for some
- * seconds whenever one of the few nodes has gone.
+ * The same after the node was in the network. In a small network toxcore reports itself disconnected for a few seconds
+ * whenever one of the few nodes has gone.
  */
 const FIRST_REPORT_AGAIN_MS = 30_000;
 const NEXT_REPORT_MS = 60_000;

@@ -147,7 +147,7 @@ export class MainRings {
         if (this.#entryOf(entry.channel.id) === entry) entry.handlers.flush();
       }
     } finally {
-      // A handler that throws costs the peers after it nothing.
+      // A handler that throws does not affect the peers after it.
       if (flushed < batch.length) {
         this.#dirty.unshift(...batch.slice(flushed));
         queueMicrotask(() => this.#flush());

@@ -35,8 +35,8 @@ export class AllowRules {
 
   /**
    * Whether a rule may open `port` at an address to which `host` leads. When false, the name must not be looked up:
-   * that would tell its name servers, and through the answer the peer, what names exist here. So a rule for the
-   * loopback alone has no name looked up.
+   * that would tell its name servers, and through the answer the peer, what names exist here. So with rules for the
+   * loopback alone, no name is looked up.
    */
   mayPermit(host: Host, port: number, protocol: Protocol = 'tcp'): boolean {
     return this.#rules.some((rule) => opensPort(rule, port, protocol) && couldLeadTo(host, rule.host));
@@ -44,8 +44,8 @@ export class AllowRules {
 
   /**
    * Whether a peer may learn that a name does not exist, or leads to a special address: a rule opens this name, or
-   * every host. When only a rule for an address or a network has the name looked up, the peer gets the same answer
-   * for every name that leads elsewhere or nowhere.
+   * every host. When the name is looked up only because of a rule for an address or a network, the peer gets the same
+   * answer for every name that leads elsewhere or nowhere.
    */
   mayTell(host: Host, port: number, protocol: Protocol = 'tcp'): boolean {
     if (host.kind === 'address') return true;

@@ -17,7 +17,7 @@ interface Group {
 
 /**
  * Datagrams of many sources, which take turns. When it is full, the oldest datagram of the largest group is
- * dropped, so a flood from one source costs others nothing, and what is left is fresh.
+ * dropped, so a flood from one source does not affect others, and what is left is fresh.
  */
 export class FairQueue {
   readonly #maxDatagrams: number;
