@@ -41,7 +41,7 @@ export interface PeerSessionOptions {
   readonly limits: Limits;
   /** What the rates of the limits let this peer do now. */
   readonly rates: RatesOfPeer;
-  /** Rates besides that of the limits, shared with other peers. */
+  /** Rates in addition to that of the limits, shared with other peers. */
   readonly sharedRates?: ByteRates | undefined;
   /** The memory of the process for received bytes. Default: unlimited. */
   readonly received?: ByteBudget;

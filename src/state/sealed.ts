@@ -38,7 +38,7 @@ const count = (least: number, most: number) => {
   return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
 };
 
-/** An encrypted text in a file, with everything but the passphrase that is needed to decrypt it. */
+/** Encrypted text in a file, with everything but the passphrase that is needed to decrypt it. */
 export const SealedSchema = v.pipe(
   v.object(
     {

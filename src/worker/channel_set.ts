@@ -45,8 +45,8 @@ interface Row extends Waiting {
 const NO_ROWS: readonly Row[] = [];
 
 /**
- * The channels of one Tox node, at most one for each role of each friend: frames from the rings, packets from toxcore. A turn
- * costs nothing for the channels that have nothing to do in it.
+ * The channels of one Tox node, at most one for each role of each friend: frames from the rings, packets from toxcore.
+ * A turn costs nothing for the channels that have nothing to do in it.
  */
 export class ChannelSet implements WorkerRingsHandlers {
   readonly #parts: ChannelSetParts;

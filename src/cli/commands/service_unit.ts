@@ -129,7 +129,7 @@ function systemHardening({ user, needsLowPorts, deniedNetworks }: UnitParts): st
     'PrivateTmp=yes',
     'PrivateDevices=yes',
     'PrivateMounts=yes',
-    '# No ProcSubset=pid: the boot id in /proc/sys tells locks of an earlier boot.',
+    '# No ProcSubset=pid: the boot id in /proc/sys identifies locks of an earlier boot.',
     'ProtectProc=invisible',
     // Capabilities in a user namespace of its own do not cover low ports.
     ...(needsLowPorts ? [] : ['PrivateUsers=yes']),

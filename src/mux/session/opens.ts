@@ -12,7 +12,7 @@ export const PLACE_WAIT_MS = 10_000;
 /** An OPEN is refused when it has waited this long for any reason, in milliseconds. */
 export const OPEN_WAIT_MS = 300_000;
 
-/** How often to look whether other peers have given memory back, in milliseconds. */
+/** How often to check whether other peers have given memory back, in milliseconds. */
 const MEMORY_POLL_MS = 100;
 const NO_MEMORY = `this process has had no memory for another connection for ${PLACE_WAIT_MS / 1000} s, because the targets of others read too slowly; close some`;
 
