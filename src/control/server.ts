@@ -137,7 +137,7 @@ export class ControlServer {
     if (this.#kept.size >= MAX_KEPT_CONNECTIONS) {
       throw new TunnelError(
         'ERR_LIMIT',
-        `${MAX_KEPT_CONNECTIONS} processes use the running process already; stop one of them first`,
+        `${MAX_KEPT_CONNECTIONS} processes are already using the running process; stop one of them first`,
       );
     }
     this.#connections.delete(socket);

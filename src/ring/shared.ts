@@ -49,7 +49,7 @@ export function allocateShared({
 }: SharedSizes = {}): SharedPair {
   // Channel ids have 24 bits: with more slots, an id would soon be reused.
   if (!(Number.isInteger(channels) && channels >= 1 && channels <= 2 ** 16)) {
-    throw new RangeError(`${channels} channels are not 1 to 2^16`);
+    throw new RangeError(`there can be 1 to 2^16 channels, not ${channels}`);
   }
   const buffers = {
     outbound: allocateRing(capacityBytes),

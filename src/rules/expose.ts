@@ -175,7 +175,8 @@ export interface ReadRule {
  * | `laptop.:22`              | the host laptop, for all peers: no name ends with a dot   |
  * | `laptop:/run/app.sock`    | for laptop only; the name must exist                      |
  *
- * A text never changes its meaning because a name appears or goes: a host that could be a name needs the dot.
+ * A rule's text never changes its meaning because a name appears or disappears: a host that could be a name needs the
+ * dot.
  *
  * @param wayOut how to make a name known, for the error about an unknown one
  * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for an unknown name

@@ -90,7 +90,7 @@ export class Lender {
   cut(cause: Error): TunnelError {
     return new TunnelError(
       'ERR_STREAM_RESET',
-      `the connection was refused or cut; connector ${this.pid}, which made it, has printed why (tox-wasm-tunnel status; or end it and run this again)`,
+      `the connection was refused or cut; connector ${this.pid}, which made it, has printed why; see tox-wasm-tunnel status, or end that connector and run this again`,
       { cause },
     );
   }

@@ -41,7 +41,7 @@ interface BothRules {
 
 /** What the texts of {@link Written} mean, as long as the names of tickets and peers stay the same. */
 interface Meaning extends BothRules {
-  /** The rules of the options that apply, as they were written, by a text that is equal for equal rules. */
+  /** The rules of the options that apply, as they were written, by a string that is equal for equal rules. */
   readonly given: ReadonlyMap<string, string>;
   /** Warnings about rules whose name is gone. */
   readonly gone: readonly string[];
@@ -300,7 +300,7 @@ const withSaved = ({ isNone }: Written, meaning: Meaning, saved: BothRules): Mea
   reverseRules: [...meaning.reverseRules, ...saved.reverseRules],
 });
 
-/** @param before texts to show, by a text that is equal for equal values */
+/** @param before strings to show, by a string that is equal for equal values */
 function changesOf(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): string[] {
   const added = [...after].filter(([key]) => !before.has(key)).map(([, text]) => `added ${text}`);
   const removed = [...before].filter(([key]) => !after.has(key)).map(([, text]) => `removed ${text}`);
