@@ -240,7 +240,7 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const checked = closeOptions(options, 'close()');
-    // No handler of the events below adds a role any more.
+    // From here on, no handler of the events below can add a role.
     this.#presence.closing(undefined);
     const roles = [...this.roles].map((role) => role.close(checked));
     this.#closing ??= this.#close(undefined, roles);

@@ -115,7 +115,10 @@ describe('the audit log', () => {
     await log.close();
     assert.deepEqual(recordsIn(file), [{ audit: 'lost', count: 3 }, STRANGERS, { audit: 'stopped' }]);
     assert.equal(told.complaints.length, 2);
-    assert.match(told.complaints[0] ?? '', /records are being lost: .*the disk is full \(ENOSPC\).*the tunnel continues/);
+    assert.match(
+      told.complaints[0] ?? '',
+      /records are being lost: .*the disk is full \(ENOSPC\).*the tunnel continues/,
+    );
     assert.match(told.complaints[1] ?? '', /again; 3 records were lost/);
   });
 

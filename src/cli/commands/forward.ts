@@ -159,6 +159,8 @@ async function connectorIn(folder: string, pid: number | undefined): Promise<num
   if (pid !== undefined && !pids.includes(pid))
     throw usage(`no connector ${pid} is running with the state folder ${folder}; running: ${all}`);
   if (pid === undefined && second !== undefined)
-    throw usage(`several connectors are running: ${all}; choose one with --pid, and see status for what each does`);
+    throw usage(
+      `several connectors are running: ${all}; choose one with --pid, and see status for what each does`,
+    );
   return pid ?? first;
 }

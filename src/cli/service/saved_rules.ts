@@ -72,7 +72,7 @@ export class SavedRules {
     return { rules, reverseRules, forgotten };
   }
 
-  /** @throws {TunnelError} ERR_LIMIT: the state file could not be read again */
+  /** @throws {TunnelError} ERR_LIMIT when the state file would be too long to be read again */
   add(option: RuleOption, text: string): void {
     this.#isKnown = true;
     const texts = this.#texts[option];

@@ -52,7 +52,9 @@ export class DialError extends Error {
   }
 }
 
-/** Joins the target to what the far end says of it. Its text mostly begins with the target, and may be the code alone. */
+/**
+ * Joins the target to what the far end says of it. Its text usually begins with the target, and may be the code alone.
+ */
 function explained(target: string, code: string, text: string, sentence: string): string {
   if (text === code || text === `${target}: ${code}`) return `${target}: ${sentence}`;
   return text.startsWith(`${target}: `) || text.startsWith(`${target} `) ? text : `${target}: ${text}`;
