@@ -55,7 +55,7 @@ export function parseReverseRule(text: string, isName: (name: string) => boolean
   return { ...(isNamed ? { name: head } : {}), bind, ports };
 }
 
-/** Formats a rule as {@link parseReverseRule} reads it. Equal rules give equal texts. */
+/** Formats a rule as {@link parseReverseRule} reads it. Equal rules give equal strings. */
 export function printReverseRule({ name, bind, ports }: ReverseRule): string {
   const parts = [printPortRange(ports, 0)];
   if (bind !== 'loopback') parts.unshift(bind === 'any' ? '*' : bracketed(bind.text));

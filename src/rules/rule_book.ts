@@ -46,7 +46,7 @@ export class NamedRules<Rule extends { readonly name?: string }> {
   #hasNews = false;
 
   /**
-   * @param print gives equal texts for equal rules, and different texts for different rules
+   * @param print gives equal strings for equal rules, and different strings for different rules
    * @param read checks a rule from the program
    */
   constructor(print: (rule: Rule) => string, read: Reader<Rule>) {

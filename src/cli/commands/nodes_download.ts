@@ -8,7 +8,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /**
  * Downloads text over https, or over http from the loopback of this machine.
  *
- * @param maxBytes longer texts are rejected
+ * @param maxBytes longer responses are rejected
  * @throws {TunnelError} ERR_USAGE for a URL that is not allowed, ERR_NODES_UPDATE for any other failure
  */
 export async function download(url: string, maxBytes: number): Promise<string> {
