@@ -174,11 +174,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   /**
-   * Delivers what was written to streams and connections, for {@link CloseOptions.timeoutMs} at most, then cuts
-   * them. Streams that have ended in our direction may still get their answer. Accepts and dials nothing more from
-   * the start. Peers that are away get nothing more. Safe to call again, also to cut short an earlier call:
-   * `close({ drain: false })`. A tunnel of `connect()` or `listen()` also leaves the network; one of a node leaves
-   * the node open.
+   * Delivers what was written to streams and connections, for {@link CloseOptions.timeoutMs} at most, then cuts them.
+   * Streams that have ended in our direction may still get their answer. From the start, it accepts and dials nothing
+   * more. Peers that are away get nothing more. Safe to call again, also to cut short an earlier call: `close({ drain:
+   * false })`. A tunnel of `connect()` or `listen()` also leaves the network; one of a node leaves the node open.
    *
    * @throws {TunnelError} ERR_ARGUMENT_INVALID; nothing else
    *

@@ -107,7 +107,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
     return [...this.#entries].map(({ now }) => now);
   }
 
-  /** The refusal of the first reverse forward that the listener refused. */
+  /** The listener's refusal of the first reverse forward that it refused. */
   get refusal(): PortRefusal | undefined {
     for (const { refusal } of this.#entries) if (refusal !== undefined) return refusal;
     return undefined;
