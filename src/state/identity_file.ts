@@ -240,7 +240,7 @@ export interface State {
   readonly access: unknown;
 }
 
-/** What a state file contains: the state, or an encrypted text. */
+/** What a state file contains: the state, or encrypted text. */
 export type StateFile =
   | { readonly kind: 'plain'; readonly state: State }
   | { readonly kind: 'sealed'; readonly sealed: Sealed };

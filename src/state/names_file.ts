@@ -118,7 +118,7 @@ export async function namesFileText(names: Names, key: SealKey | undefined): Pro
 /** The user's names for listeners, each with the text of a ticket or a Tox ID. */
 export type Names = ReadonlyMap<string, string>;
 
-/** The content of a names file: the names, or an encrypted text. */
+/** The content of a names file: the names, or encrypted text. */
 export type NamesFile =
   | { readonly kind: 'plain'; readonly names: Names }
   | { readonly kind: 'sealed'; readonly sealed: Sealed };
