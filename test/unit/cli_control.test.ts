@@ -320,7 +320,7 @@ describe('rule add --save', () => {
     const { bench: reverse } = await ask('rule', 'remove', '--allow-reverse', '90');
     assert.match(
       reverse.stderr.text,
-      /a part of it: --allow-reverse 127\.0\.0\.1:80-99 --allow-reverse \*:90$/m,
+      /part of it: --allow-reverse 127\.0\.0\.1:80-99 --allow-reverse \*:90$/m,
     );
   });
 
