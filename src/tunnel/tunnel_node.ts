@@ -80,7 +80,8 @@ export class TunnelNode extends NetworkNode {
    *
    * @param options a ticket or a Tox ID, or an object with it as `remote`
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_TICKET_INVALID or ERR_ADDRESS_INVALID, whose messages name the
-   *   option; ERR_USAGE when the node has an open connector to this listener; ERR_ABORTED; ERR_CLOSED when the node is closed
+   *   option; ERR_USAGE when the node has an open connector to this listener; ERR_ABORTED; ERR_CLOSED when the node is
+   *   closed
    *
    * @example
    * ```ts
@@ -100,7 +101,8 @@ export class TunnelNode extends NetworkNode {
    * Lets peers in, and lets them reach what `expose` and `offer` open. A node has one listener at a time.
    *
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_SPEC_INVALID, ERR_ADDRESS_INVALID or ERR_STATE_INVALID, whose
-   *   messages name the option; ERR_USAGE when the node has an open listener; ERR_ABORTED; ERR_CLOSED when the node is closed
+   *   messages name the option; ERR_USAGE when the node has an open listener; ERR_ABORTED; ERR_CLOSED when the node is
+   *   closed
    *
    * @example
    * ```ts
@@ -114,7 +116,7 @@ export class TunnelNode extends NetworkNode {
     return this.#listen(checked, service, false);
   }
 
-  /** Makes the only role of a node that belongs to it. When that fails, nothing stays behind. */
+  /** Makes the only role of a node that belongs to it. When that fails, nothing is left behind. */
   async #only<Role>(make: () => Role): Promise<Role> {
     try {
       return make();

@@ -56,6 +56,20 @@ describe('the examples', () => {
     return (await listener.line(TICKET))[1] ?? '';
   }
 
+  /** Runs a test with a database that a listener exposes. @param body gets the variables of programs that query it */
+  async function withDatabase(body: (env: Record<string, string>) => Promise<void>): Promise<void> {
+    const folder = new TempFolder();
+    const database = await startPostgres(folder);
+    try {
+      const port = String(database.port);
+      const { ticket } = await network.listen([port]);
+      await body({ TICKET: ticket, PGPORT: port, PGUSER: 'tester', PGDATABASE: 'postgres' });
+    } finally {
+      await database.stop();
+      folder.remove();
+    }
+  }
+
   test('remote_shell runs what is typed here on the other machine and returns its output and exit code', async () => {
     const ticket = await ticketOf(start('remote_shell'));
     const input = 'echo "6 * 7 is $((6 * 7))"\nno-such-program\n';
@@ -69,17 +83,10 @@ describe('the examples', () => {
   test('postgres: a database on the other machine answers a query', {
     skip: skipWithout(POSTGRES),
   }, async () => {
-    const folder = new TempFolder();
-    const database = await startPostgres(folder);
-    try {
-      const { ticket } = await network.listen([String(database.port)]);
-      const env = { TICKET: ticket, PGPORT: String(database.port), PGUSER: 'tester', PGDATABASE: 'postgres' };
+    await withDatabase(async (env) => {
       const answer = await run('postgres', ['select 6 * 7 as "product"'], { env });
       assert.deepEqual(answer, { exitCode: 0, stdout: '[{"product":42}]\n', stderr: '' });
-    } finally {
-      await database.stop();
-      folder.remove();
-    }
+    });
   });
 
   test('http_server: a server without a listening port serves a page', async () => {
@@ -125,20 +132,13 @@ describe('the examples', () => {
   test('next_route: a request handler answers from a database on the other machine', {
     skip: skipWithout(POSTGRES),
   }, async () => {
-    const folder = new TempFolder();
-    const database = await startPostgres(folder);
-    try {
-      const { ticket } = await network.listen([String(database.port)]);
-      const env = { TICKET: ticket, PGPORT: String(database.port), PGUSER: 'tester', PGDATABASE: 'postgres' };
+    await withDatabase(async (env) => {
       const [command, ...words] = programWords(new URL('../support/next_route_program.ts', import.meta.url));
       const answer = await runProgram(command, words, {
         env: { ...process.env, BOOTSTRAP: network.bootstrap, ...env },
       });
       assert.deepEqual(answer, { exitCode: 0, stdout: '[{"total":42}]\n[{"total":42}]\n', stderr: '' });
-    } finally {
-      await database.stop();
-      folder.remove();
-    }
+    });
   });
 
   test("dev_servers: each developer sees the other's page", async () => {

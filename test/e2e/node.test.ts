@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect as connectTcp, createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import {
   type BootstrapNode,
@@ -324,7 +324,6 @@ describe('a node with several roles', () => {
     const address = forward.address();
     assert.ok(address !== null && typeof address === 'object');
     assert.equal(forward.local, `${address.address}:${address.port}`);
-    const { connect: connectTcp } = await import('node:net');
     const connection = once(forward, 'connection');
     const client = connectTcp(address.port, '127.0.0.1');
     client.end('there and back');
@@ -367,7 +366,6 @@ describe('a node with several roles', () => {
     const remote = await reverse.listening();
     assert.equal(remote, reverse.remote);
     assert.equal(await reverse.listening(), remote);
-    const { connect: connectTcp } = await import('node:net');
     const connection = once(reverse, 'connection');
     const client = connectTcp(Number(remote.split(':').at(-1)), '127.0.0.1');
     client.end('from there');
