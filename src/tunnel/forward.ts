@@ -5,7 +5,7 @@ import { isolated } from '../core/errors.js';
 import type { DynamicForward } from '../forward/entry/dynamic.js';
 import type { LocalForward, RefusedConnection } from '../forward/entry/local.js';
 import type { UdpForward } from '../forward/entry/udp_forward.js';
-import { REASONS } from '../mux/wire/reasons.js';
+import { sentenceOf } from '../mux/wire/reasons.js';
 import { type Endpoint, type HostPort, isPath, printEndpoint } from '../rules/endpoint.js';
 import type { Refusal } from './events.js';
 
@@ -45,9 +45,10 @@ export class Forward extends EventEmitter<ForwardEvents> {
     const events: EventEmitter = entry;
     events.on('connection', (from?: HostPort) => isolated(() => this.emit('connection', from)));
     events.on('refused', ({ target: to, reason, text }: RefusedConnection) => {
-      const sentence = text === '' ? REASONS[reason].sentence : text;
       const target = printEndpoint(to);
-      isolated(() => this.emit('refused', { kind: 'connection', target, reason, text: sentence, peer }));
+      isolated(() =>
+        this.emit('refused', { kind: 'connection', target, reason, text: sentenceOf(reason, text), peer }),
+      );
     });
   }
 

@@ -11,7 +11,7 @@ import { ReverseForward } from '../forward/reverse/reverse_forward.js';
 import { DenialLog } from '../forward/serve_log.js';
 import type { Connect } from '../forward/tcp_socket.js';
 import type { OpenRequest, StreamOpener } from '../mux/stream/stream_api.js';
-import { REASONS, type Reason } from '../mux/wire/reasons.js';
+import { type Reason, sentenceOf } from '../mux/wire/reasons.js';
 import type { TargetRules } from '../rules/allow.js';
 import { printEndpoint, printHostPort, targetOf } from '../rules/endpoint.js';
 import { printBind, type ReverseSpec } from '../rules/forward_spec.js';
@@ -109,7 +109,7 @@ export class Reverse extends EventEmitter<ReverseEvents> {
   }
 
   #onRefused(reason: Reason, text: string, again: boolean): void {
-    const why = text === '' ? REASONS[reason].sentence : text;
+    const why = sentenceOf(reason, text);
     const target = printBind(this.#forward.spec.bind);
     const next = again ? '; asking again' : '';
     const refusal = { kind: 'reverse', target, reason, text: `${why}${next}`, peer: this.#peer } as const;

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import { REASONS, type Reason } from '../../mux/wire/reasons.js';
+import { type Reason, sentenceOf } from '../../mux/wire/reasons.js';
 import {
   type Authorize,
   joined,
@@ -56,7 +56,7 @@ export class HttpConnectHandshake implements ProxyHandshake {
   }
 
   refused(reason: Reason, text: string): Uint8Array {
-    return answer(STATUS_OF[reason] ?? 502, text === '' ? REASONS[reason].sentence : text);
+    return answer(STATUS_OF[reason] ?? 502, sentenceOf(reason, text));
   }
 
   /** Returns the offset after the empty line that ends the headers. */

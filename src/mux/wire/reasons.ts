@@ -47,3 +47,8 @@ export function isFinalRefusal(reason: Reason): boolean {
 export function reasonOf(number: number): Reason {
   return byNumber.get(number) ?? 'unspecified';
 }
+
+/** Returns why something was refused, for people: the peer's own text, or the sentence of the reason if it sent none. */
+export function sentenceOf(reason: Reason, text: string): string {
+  return text === '' ? REASONS[reason].sentence : text;
+}
